@@ -30,6 +30,11 @@ export interface CredentialSource {
   /** The registries that this exchange answers for, each exactly once. */
   readonly registries: readonly string[];
   /**
+   * Set where asking costs nothing, since only variables and files are read: then it is asked at
+   * every run, so that a rotated password is noticed at once.
+   */
+  readonly local?: boolean;
+  /**
    * Exchanges the workload's identity for registry logins.
    * Rejects with a `ProviderError`; never resolves empty.
    */

@@ -23,7 +23,11 @@ export const basic = defineProvider({
   matches: () => false,
   options,
   configure: (login) => [
-    { registries: login.registries, getCredentials: (context) => readLogin(login, context) },
+    {
+      registries: login.registries,
+      local: true,
+      getCredentials: (context) => readLogin(login, context),
+    },
   ],
 });
 
