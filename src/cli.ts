@@ -1,4 +1,3 @@
-import https from 'node:https';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { ClusterError } from './cluster.ts';
@@ -112,7 +111,6 @@ async function run(flags: Flags, program: ProgramProcess, around: Surroundings):
   const written = await readConfig(flags.config, env);
   const config = parseConfig(written.input, providers);
   checkFilters(flags, config);
-  useProxy(env);
   const stop = stopSignals(flags.timeout, program, around.log);
   // The client is large: a wrong configuration is told before it is loaded.
   const { connect } = await import('./kubernetes-cluster.ts');
@@ -187,11 +185,6 @@ function checkFilters(flags: Flags, config: Config): void {
       unknown.map((registry) => ({ path: '--registry', message: `${registry} is not configured` })),
     );
   }
-}
-
-// Node's own agent ignores proxies unless it is told; the AWS SDK uses it.
-function useProxy(env: NodeJS.ProcessEnv): void {
-  https.globalAgent = new https.Agent({ keepAlive: true, proxyEnv: env });
 }
 
 interface StopSignals {

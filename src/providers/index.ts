@@ -1,5 +1,6 @@
 import type { Provider } from '../provider.ts';
 import { basic } from './basic.ts';
+import { ecr } from './ecr.ts';
 
 /** Every built-in provider. A new one is a file in this folder and a line here. */
-export const providers: readonly Provider[] = [basic];
+export const providers: readonly Provider[] = [ecr, basic];
