@@ -89,11 +89,14 @@ export function refreshToken(
   registry: string,
   options: { readonly lifetime?: number; readonly canary?: string } = {},
 ): string {
-  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const exp = Math.floor(Date.now() / 1000) + (options.lifetime ?? 10_800);
   return [
-    part({ alg: 'RS256', typ: 'JWT' }),
-    part({ aud: registry, iss: 'Azure Container Registry', exp, jti: options.canary ?? 'x' }),
+    jwtPart({ alg: 'RS256', typ: 'JWT' }),
+    jwtPart({ aud: registry, iss: 'Azure Container Registry', exp, jti: options.canary ?? 'x' }),
     'c2lnbmF0dXJl',
   ].join('.');
+}
+
+function jwtPart(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
 }
