@@ -1,0 +1,397 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { parseAllDocuments, stringify } from 'yaml';
+import { expectEcr, expectEcrToken, awsError } from '../fakes/aws.ts';
+import { Internet } from '../fakes/internet.ts';
+import { startControlPlane } from './control-plane/control-plane.ts';
+import type { ControlPlane } from './control-plane/control-plane.ts';
+import { actionsOf, runProgram } from './program.ts';
+import type { ProgramRun } from './program.ts';
+
+const NAME = 'registry-credentials';
+const IRELAND = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
+const VIRGINIA = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
+const ROBOT = 'system:serviceaccount:registry-token-refresher:registry-token-refresher';
+const CANARY = 'canary-e2e-9f3c';
+
+let cluster: ControlPlane;
+let internet: Internet;
+let kubeconfig: string;
+let number = 0;
+/** Namespaces of one test; each has its own, so that tests stay apart. */
+let spaces: readonly string[] = [];
+
+beforeAll(async () => {
+  cluster = await startControlPlane();
+  internet = await Internet.start([
+    '*.eu-west-1.amazonaws.com',
+    '*.ecr.eu-west-1.amazonaws.com',
+    '*.ecr.us-east-1.amazonaws.com',
+  ]);
+  await internet.writeCa(join(cluster.folder, 'internet.pem'));
+  await applyManifest();
+  const token = await cluster.serviceAccountToken(
+    'registry-token-refresher',
+    'registry-token-refresher',
+  );
+  kubeconfig = await cluster.kubeconfig({ token, user: 'robot' });
+});
+afterAll(async () => {
+  await internet?.close();
+  await cluster?.stop();
+});
+beforeEach(async () => {
+  number += 1;
+  spaces = ['a', 'b'].map((letter) => `case-${number}-${letter}`);
+  await cluster.createNamespaces(spaces, { labels: { case: String(number) } });
+});
+afterEach(() => internet.verify());
+
+// The shipped manifest, as a user would apply it; its Role is the one under test.
+async function applyManifest(): Promise<void> {
+  const manifest = await readFile('k8s/registry-token-refresher.yaml', 'utf8');
+  expect(parseAllDocuments(manifest).length).toBeGreaterThan(5);
+  const applied = await cluster.kubectl(['apply', '-f', '-'], { stdin: manifest });
+  expect(applied).toMatchObject({ code: 0 });
+}
+
+async function run(config: object = {}, ...args: readonly string[]): Promise<ProgramRun> {
+  const file = join(cluster.folder, `config-${number}.yaml`);
+  await writeFile(
+    file,
+    stringify({
+      // Each test is an installation of its own: the Secrets of the others are not its orphans.
+      instance: `case-${number}`,
+      registries: [IRELAND],
+      namespaces: { include: [`case-${number}-*`] },
+      ...config,
+    }),
+  );
+  const result = await runProgram(['--config', file, '--kubeconfig', kubeconfig, ...args], {
+    ...internet.env,
+    NODE_EXTRA_CA_CERTS: join(cluster.folder, 'internet.pem'),
+    AWS_ACCESS_KEY_ID: 'AKIAFAKE',
+    AWS_SECRET_ACCESS_KEY: 'secret',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    ROBOT_PASSWORD: CANARY,
+  });
+  expect(result.output).not.toContain(CANARY);
+  expect(result.output).not.toContain(Buffer.from(CANARY).toString('base64').slice(0, -2));
+  return result;
+}
+
+const secretPath = (namespace: string, name = NAME): string =>
+  `/api/v1/namespaces/${namespace}/secrets/${name}`;
+
+interface SecretBody {
+  readonly type: string;
+  readonly data: Readonly<Record<string, string>>;
+  readonly metadata: {
+    readonly resourceVersion: string;
+    readonly annotations?: Record<string, string>;
+  };
+}
+
+async function secret(namespace: string): Promise<SecretBody> {
+  const { status, body } = await cluster.request<SecretBody>('GET', secretPath(namespace));
+  expect(status).toBe(200);
+  return body;
+}
+
+async function auths(
+  namespace: string,
+): Promise<Readonly<Record<string, { readonly password: string }>>> {
+  const { data } = await secret(namespace);
+  const text = Buffer.from(data['.dockerconfigjson'] ?? '', 'base64').toString();
+  return (JSON.parse(text) as { auths: Record<string, { password: string }> }).auths;
+}
+
+async function createForeign(namespace: string, extra: object = {}): Promise<void> {
+  const created = await cluster.request(
+    'POST',
+    `/api/v1/namespaces/${namespace}/secrets?fieldManager=helm`,
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: NAME },
+      type: 'kubernetes.io/dockerconfigjson',
+      data: { '.dockerconfigjson': Buffer.from('{"auths":{}}').toString('base64') },
+      ...extra,
+    },
+    { 'content-type': 'application/json' },
+  );
+  expect(created.status).toBe(201);
+}
+
+describe('a run, under the shipped Role', () => {
+  it('creates the Secret in every target with one request each, and then has nothing to do', async () => {
+    expectEcrToken(internet, { region: 'eu-west-1', password: `${CANARY}-1` });
+    let mark = await cluster.mark();
+    const first = await run();
+    expect(actionsOf(first)).toEqual({ create: spaces });
+    expect(first.code).toBe(0);
+    const writes = await cluster.requestsSince(mark, { user: ROBOT });
+    expect(writes.filter(({ verb }) => verb === 'patch')).toHaveLength(spaces.length);
+    expect(writes.filter(({ verb }) => verb !== 'patch' && verb !== 'list')).toEqual([]);
+    expect((await auths(spaces[0] ?? ''))[IRELAND]?.password).toBe(`${CANARY}-1`);
+
+    mark = await cluster.mark();
+    const second = await run();
+    expect(actionsOf(second)).toEqual({ fresh: ['2'] });
+    const requests = await cluster.requestsSince(mark, { user: ROBOT });
+    expect(requests.map(({ verb }) => verb)).toEqual(['list', 'list']);
+  });
+
+  it('writes byte for byte what kubectl create secret docker-registry makes', async () => {
+    expectEcrToken(internet, { region: 'eu-west-1', password: `${CANARY}<&>` });
+    await run();
+    const { code, stdout } = await cluster.kubectl([
+      'create',
+      'secret',
+      'docker-registry',
+      NAME,
+      '--dry-run=client',
+      '-o',
+      'json',
+      '--docker-server',
+      IRELAND,
+      '--docker-username',
+      'AWS',
+      '--docker-password',
+      `${CANARY}<&>`,
+    ]);
+    expect(code).toBe(0);
+    const made = JSON.parse(stdout) as SecretBody;
+    expect(await secret(spaces[0] ?? '')).toMatchObject({ type: made.type, data: made.data });
+  });
+
+  it('proves everything and writes nothing in a dry run', async () => {
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    const dry = await run({ serviceAccounts: ['default'] }, '--dry-run');
+    expect(actionsOf(dry)).toEqual({ create: spaces });
+    expect(actionsOf(dry, 'default')).toEqual({ attach: spaces });
+    for (const namespace of spaces) {
+      expect((await cluster.request('GET', secretPath(namespace))).status).toBe(404);
+    }
+  });
+
+  it('renews on request, keeping the object', async () => {
+    expectEcrToken(internet, { region: 'eu-west-1', password: `${CANARY}-1` });
+    expectEcrToken(internet, { region: 'eu-west-1', password: `${CANARY}-2` });
+    await run();
+    const renewed = await run({}, '--force-renew');
+    expect(actionsOf(renewed)).toEqual({ renew: spaces });
+    expect((await auths(spaces[0] ?? ''))[IRELAND]?.password).toBe(`${CANARY}-2`);
+  });
+
+  it('renews a login of which a third is over', async () => {
+    expectEcrToken(internet, { region: 'eu-west-1', password: `${CANARY}-1`, lifetime: 3 });
+    await run();
+    expectEcrToken(internet, { region: 'eu-west-1', password: `${CANARY}-2` });
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    expect(actionsOf(await run())).toEqual({ renew: spaces });
+  });
+
+  it('repairs what was edited by hand, and names the editor', async () => {
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY }, 2);
+    await run();
+    const edited = await cluster.request(
+      'PATCH',
+      `${secretPath(spaces[0] ?? '')}?fieldManager=kubectl-edit`,
+      { data: { '.dockerconfigjson': Buffer.from('{"auths":{}}').toString('base64') } },
+      { 'content-type': 'application/merge-patch+json' },
+    );
+    expect(edited.status).toBe(200);
+    const repaired = await run();
+    expect(actionsOf(repaired)).toEqual({ renew: [spaces[0]], fresh: ['1'] });
+    expect(repaired.output).toContain('data was changed by kubectl-edit');
+    expect((await auths(spaces[0] ?? ''))[IRELAND]?.password).toBe(CANARY);
+  });
+
+  it("leaves another's Secret alone, and takes it over only when told to", async () => {
+    await createForeign(spaces[0] ?? '');
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    const before = await secret(spaces[0] ?? '');
+    const refused = await run();
+    expect(actionsOf(refused)).toEqual({ conflict: [spaces[0]], create: [spaces[1]] });
+    expect(refused.code).toBe(1);
+    expect(refused.output).toContain('belongs to helm');
+    expect((await secret(spaces[0] ?? '')).metadata).toEqual(before.metadata);
+
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    const forced = await run({
+      namespaces: undefined,
+      secrets: [{ name: NAME, namespaces: [`case-${number}-*`], onConflict: 'force' }],
+    });
+    expect(actionsOf(forced)).toEqual({ renew: [spaces[0]], fresh: ['1'] });
+    expect((await auths(spaces[0] ?? ''))[IRELAND]?.password).toBe(CANARY);
+  });
+
+  it('reports a Secret of another type and an immutable one, which no force can change', async () => {
+    await createForeign(spaces[0] ?? '', { type: 'Opaque', data: {} });
+    await createForeign(spaces[1] ?? '', { immutable: true });
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    const forced = await run({
+      namespaces: undefined,
+      secrets: [{ name: NAME, namespaces: [`case-${number}-*`], onConflict: 'force' }],
+    });
+    expect(actionsOf(forced)).toEqual({ conflict: spaces });
+    expect(forced.output).toMatch(/type: Invalid value.*field is immutable/);
+    expect(forced.output).toMatch(/field is immutable when `immutable` is set/);
+  });
+
+  it('does not fight with a second installation', async () => {
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    await run({ instance: 'one' });
+    const second = await run({ instance: 'two' });
+    expect(actionsOf(second)).toEqual({ conflict: spaces });
+    expect(second.output).toContain('belongs to the installation one');
+  });
+
+  it('reports what no longer belongs, with the command that removes it, and leaves it there', async () => {
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    await run();
+    const narrowed = await run({ namespaces: [spaces[0]] });
+    expect(actionsOf(narrowed)).toEqual({ fresh: ['1'], orphan: [spaces[1]] });
+    expect(narrowed.code).toBe(0);
+    expect(narrowed.output).toContain(`kubectl -n ${spaces[1]} delete secret ${NAME}`);
+    await secret(spaces[1] ?? '');
+  });
+
+  it('skips a namespace that is being deleted', async () => {
+    const held = await cluster.request(
+      'POST',
+      `/api/v1/namespaces/${spaces[0]}/configmaps`,
+      {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'held', finalizers: ['example.com/hold'] },
+      },
+      { 'content-type': 'application/json' },
+    );
+    expect(held.status).toBe(201);
+    await cluster.request('DELETE', `/api/v1/namespaces/${spaces[0]}`);
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    const result = await run();
+    expect(actionsOf(result)).toEqual({ skip: [spaces[0]], create: [spaces[1]] });
+    expect(result.code).toBe(0);
+  });
+
+  it('attaches ServiceAccounts and keeps the entries of others', async () => {
+    const account = `/api/v1/namespaces/${spaces[0]}/serviceaccounts/default`;
+    // The controller makes `default` a moment after the namespace.
+    await expect
+      .poll(async () => (await cluster.request('GET', account)).status, { timeout: 10_000 })
+      .toBe(200);
+    const prepared = await cluster.request(
+      'PATCH',
+      account,
+      { imagePullSecrets: [{ name: 'of-somebody-else' }] },
+      { 'content-type': 'application/merge-patch+json' },
+    );
+    expect(prepared.status).toBe(200);
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    const attached = await run({ serviceAccounts: ['default'] });
+    expect(actionsOf(attached, 'default')).toEqual({ attach: spaces });
+    const { body } = await cluster.request<{ imagePullSecrets: unknown }>('GET', account);
+    expect(body.imagePullSecrets).toEqual([{ name: 'of-somebody-else' }, { name: NAME }]);
+    expect(actionsOf(await run({ serviceAccounts: ['default'] }), 'default')).toEqual({
+      fresh: ['2'],
+    });
+  });
+
+  it('keeps the valid entry of a provider that fails, and renews the others', async () => {
+    const registries = [IRELAND, VIRGINIA];
+    expectEcrToken(internet, { region: 'eu-west-1', password: `${CANARY}-1` });
+    expectEcrToken(internet, { region: 'us-east-1', password: `${CANARY}-2` });
+    await run({ registries });
+    expectEcrToken(internet, { region: 'eu-west-1', password: `${CANARY}-3` });
+    expectEcr(internet, 'us-east-1', () => awsError(400, 'AccessDeniedException'));
+    const partly = await run({ registries }, '--force-renew');
+    expect(partly.code).toBe(1);
+    expect(partly.output).toContain('AccessDeniedException');
+    const entries = await auths(spaces[0] ?? '');
+    expect(entries[IRELAND]?.password).toBe(`${CANARY}-3`);
+    expect(entries[VIRGINIA]?.password).toBe(`${CANARY}-2`);
+  });
+
+  it('keeps the Secret when its only provider fails, and says that nothing could be done', async () => {
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    await run();
+    const before = await secret(spaces[0] ?? '');
+    expectEcr(internet, 'eu-west-1', () => awsError(400, 'AccessDeniedException'));
+    const failed = await run({}, '--force-renew');
+    expect(actionsOf(failed)).toEqual({ keep: spaces });
+    expect(failed.code).toBe(3);
+    expect(await secret(spaces[0] ?? '')).toEqual(before);
+  });
+
+  it('notices a rotated static login without reading the Secret', async () => {
+    const config = {
+      registries: undefined,
+      credentials: [
+        {
+          name: 'hub',
+          provider: 'basic',
+          registries: ['docker.io'],
+          username: 'me',
+          password: { file: join(cluster.folder, `password-${number}`) },
+        },
+      ],
+    };
+    await writeFile(config.credentials[0]?.password.file ?? '', `${CANARY}-old`);
+    expect(actionsOf(await run(config))).toEqual({ create: spaces });
+    expect(actionsOf(await run(config))).toEqual({ fresh: ['2'] });
+    await writeFile(config.credentials[0]?.password.file ?? '', `${CANARY}-new`);
+    expect(actionsOf(await run(config))).toEqual({ renew: spaces });
+    expect((await auths(spaces[0] ?? ''))['https://index.docker.io/v1/']?.password).toBe(
+      `${CANARY}-new`,
+    );
+  });
+});
+
+describe('many namespaces', () => {
+  it('serves 600 of them, over two pages, with one write each', async () => {
+    const names = Array.from({ length: 600 }, (_, index) => `case-${number}-n${index}`);
+    await cluster.createNamespaces(names);
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    const mark = await cluster.mark();
+    const result = await run();
+    expect(result.code).toBe(0);
+    expect(result.report?.counts).toEqual({ create: 602 });
+    const requests = await cluster.requestsSince(mark, { user: ROBOT });
+    expect(requests.filter(({ verb }) => verb === 'patch')).toHaveLength(602);
+    expect(requests.filter(({ verb }) => verb === 'list').length).toBeGreaterThan(2);
+  });
+});
+
+describe('the shipped Role', () => {
+  it('can neither read, list nor write another Secret, nor delete any', async () => {
+    const token = await cluster.serviceAccountToken(
+      'registry-token-refresher',
+      'registry-token-refresher',
+    );
+    const headers = { authorization: `Bearer ${token}` };
+    const manifest = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'other' } };
+    const [namespace = ''] = spaces;
+    const attempts: readonly (readonly ['GET' | 'POST' | 'PATCH' | 'DELETE', string, unknown?])[] =
+      [
+        ['GET', '/api/v1/secrets'],
+        ['GET', `/api/v1/namespaces/${namespace}/secrets`],
+        ['GET', secretPath(namespace, 'other')],
+        ['GET', '/api/v1/secrets?fieldSelector=metadata.name=other'],
+        ['POST', `/api/v1/namespaces/${namespace}/secrets`, manifest],
+        ['PATCH', `${secretPath(namespace, 'other')}?fieldManager=x`, manifest],
+        ['DELETE', secretPath(namespace)],
+        ['DELETE', `/api/v1/namespaces/${namespace}/secrets`],
+        ['GET', `/api/v1/namespaces/${namespace}/serviceaccounts/builder`],
+        ['POST', `/api/v1/namespaces/${namespace}/serviceaccounts/default/token`, {}],
+        ['GET', '/api/v1/pods'],
+      ];
+    for (const [method, path, body] of attempts) {
+      const answer = await cluster.request(method, path, body, headers);
+      expect([method, path, answer.status]).toEqual([method, path, 403]);
+    }
+  });
+});
