@@ -10,6 +10,7 @@ import { instanceFrom } from './ownership.ts';
 import { providers } from './providers/index.ts';
 import { Redactor } from './redact.ts';
 import { refresh } from './refresh.ts';
+import type { OwnedConfig } from './refresh.ts';
 import type { Report } from './report.ts';
 import { reportText } from './report-text.ts';
 
@@ -112,6 +113,24 @@ async function run(flags: Flags, program: ProgramProcess, around: Surroundings):
   const config = parseConfig(written.input, providers);
   checkFilters(flags, config);
   const stop = stopSignals(flags.timeout, program, around.log);
+  try {
+    const owned = { ...config, instance: instanceFrom(config.instance, env) };
+    const report = await refreshCluster(owned, flags, program, around, stop);
+    printReport(report, flags, program, around);
+    return report.exitCode;
+  } finally {
+    // A timer left behind would keep the process alive until it fires.
+    stop.clear();
+  }
+}
+
+async function refreshCluster(
+  config: OwnedConfig,
+  flags: Flags,
+  program: ProgramProcess,
+  { redactor }: Surroundings,
+  { stopping, abort }: StopSignals,
+): Promise<Report> {
   // The client is large: a wrong configuration is told before it is loaded.
   const { connect } = await import('./kubernetes-cluster.ts');
   const { cluster, close } = await connect({
@@ -119,30 +138,23 @@ async function run(flags: Flags, program: ProgramProcess, around: Surroundings):
     context: flags.context,
     userAgent: `registry-token-refresher/${packageJson.version}`,
     concurrency: flags.concurrency,
-    signal: stop.abort,
-    stopping: stop.stopping,
+    signal: abort,
+    stopping,
   });
   try {
-    const report = await refresh(
-      { ...config, instance: instanceFrom(config.instance, env) },
-      cluster,
-      {
-        env,
-        signal: stop.stopping,
-        now: () => new Date(),
-        redactor: around.redactor,
-        dryRun: flags.dryRun,
-        forceRenew: flags.forceRenew,
-        concurrency: flags.concurrency,
-        registries: flags.registry,
-        namespaces: flags.namespace,
-        onProgress: progressLine(program),
-      },
-    );
-    printReport(report, flags, program, around);
-    return report.exitCode;
+    return await refresh(config, cluster, {
+      env: program.env,
+      signal: stopping,
+      now: () => new Date(),
+      redactor,
+      dryRun: flags.dryRun,
+      forceRenew: flags.forceRenew,
+      concurrency: flags.concurrency,
+      registries: flags.registry,
+      namespaces: flags.namespace,
+      onProgress: progressLine(program),
+    });
   } finally {
-    stop.clear();
     await close();
   }
 }

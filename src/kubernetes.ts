@@ -55,7 +55,7 @@ export class ApiServer {
   /** @throws ClusterError if the kubeconfig cannot be used */
   static async connect(options: ConnectOptions): Promise<ApiServer> {
     const config = loadKubeConfig(options);
-    const tls = await tlsOptions(config);
+    const tls = await clusterTls(config);
     const agentOptions = {
       connections: options.connections,
       allowH2: false,
@@ -178,6 +178,16 @@ function loadKubeConfig({ kubeconfig, context }: ConnectOptions): KubeConfig {
     );
   }
   return config;
+}
+
+async function clusterTls(config: KubeConfig): Promise<Record<string, unknown>> {
+  try {
+    return await tlsOptions(config);
+  } catch (cause) {
+    throw new ClusterError('unavailable', `the kubeconfig cannot be used (${firstLine(cause)})`, {
+      cause,
+    });
+  }
 }
 
 async function tlsOptions(config: KubeConfig): Promise<Record<string, unknown>> {
