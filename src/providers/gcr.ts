@@ -94,7 +94,9 @@ async function getAccessToken(
 }
 
 async function createClient({ credentialsFile, impersonate }: Options): Promise<AuthClient> {
-  const { GoogleAuth, Impersonated } = await import('google-auth-library');
+  // A CommonJS package: once bundled, its exports are found under `default` alone.
+  const { default: google } = await import('google-auth-library');
+  const { GoogleAuth, Impersonated } = google;
   const auth = new GoogleAuth({
     scopes: SCOPE,
     // Without a project the library looks for one, and runs gcloud to find it.
