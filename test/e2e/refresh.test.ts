@@ -1,11 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { parseAllDocuments, stringify } from 'yaml';
 import { expectEcr, expectEcrToken, awsError } from '../fakes/aws.ts';
 import { Internet } from '../fakes/internet.ts';
-import { startControlPlane } from './control-plane/control-plane.ts';
-import type { ControlPlane } from './control-plane/control-plane.ts';
+import { connect } from './control-plane/client.ts';
+import type { ControlPlaneClient } from './control-plane/client.ts';
 import { actionsOf, runProgram } from './program.ts';
 import type { ProgramRun } from './program.ts';
 
@@ -15,7 +15,7 @@ const VIRGINIA = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const ROBOT = 'system:serviceaccount:registry-token-refresher:registry-token-refresher';
 const CANARY = 'canary-e2e-9f3c';
 
-let cluster: ControlPlane;
+const cluster: ControlPlaneClient = connect(inject('controlPlane'));
 let internet: Internet;
 let kubeconfig: string;
 let number = 0;
@@ -23,7 +23,6 @@ let number = 0;
 let spaces: readonly string[] = [];
 
 beforeAll(async () => {
-  cluster = await startControlPlane();
   internet = await Internet.start([
     '*.eu-west-1.amazonaws.com',
     '*.ecr.eu-west-1.amazonaws.com',
@@ -39,7 +38,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await internet?.close();
-  await cluster?.stop();
+  await cluster.close();
 });
 beforeEach(async () => {
   number += 1;

@@ -12,7 +12,7 @@ const SETTLE_MS = 50;
 /** A place in the log of requests. */
 export type AuditMark = number;
 
-/** One answered request. A watch counts when it ends. */
+/** One answered request. A watch counts when its answer begins. */
 export interface AuditedRequest {
   readonly verb: string;
   readonly uri: string;
@@ -28,7 +28,7 @@ export interface AuditedRequest {
 export const AUDIT_POLICY = JSON.stringify({
   apiVersion: 'audit.k8s.io/v1',
   kind: 'Policy',
-  omitStages: ['RequestReceived', 'ResponseStarted'],
+  omitStages: ['RequestReceived'],
   omitManagedFields: true,
   rules: [
     {
@@ -42,6 +42,7 @@ export const AUDIT_POLICY = JSON.stringify({
 
 /** What is read of a line of the log. https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/ */
 interface AuditEvent {
+  readonly stage: string;
   readonly verb: string;
   readonly requestURI: string;
   readonly user?: { readonly username?: string };
@@ -81,9 +82,20 @@ export function auditLog(path: string, ask: (uri: string) => Promise<unknown>): 
     async since(mark) {
       await settle();
       const lines = (await readFrom(path, mark)).split('\n').slice(0, -1);
-      return lines.map((line) => readEvent(JSON.parse(line) as AuditEvent)).filter(isOfInterest);
+      const events = lines.map((line) => JSON.parse(line) as AuditEvent);
+      return events.filter(isCounted).map(readEvent).filter(isOfInterest);
     },
   };
+}
+
+/**
+ * Each request has one event that counts. Watches and other long answers have two, of which a
+ * watch's last comes only when it ends; a refused login has no other than `ResponseStarted`.
+ */
+function isCounted({ stage, verb, user }: AuditEvent): boolean {
+  const counted =
+    verb === 'watch' || user?.username === undefined ? 'ResponseStarted' : 'ResponseComplete';
+  return stage === counted;
 }
 
 function readEvent(event: AuditEvent): AuditedRequest {

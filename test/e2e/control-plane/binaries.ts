@@ -81,8 +81,8 @@ async function findOrBuild(name: BinaryName): Promise<string> {
 
 /** What makes a program tell its version, where its own build script would have said it. */
 function buildFlags(goMod: string): readonly string[] {
-  const version = /^\s*k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\S+)/m.exec(goMod);
-  const helm = /^\s*helm\.sh\/helm\/v4 (v\S+)/m.exec(goMod);
+  const version = /^(?:require)?\s+k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\S+)/m.exec(goMod);
+  const helm = /^(?:require)?\s+helm\.sh\/helm\/v4 (v\S+)/m.exec(goMod);
   const variables = {
     'k8s.io/component-base/version.gitVersion': version?.[1],
     'k8s.io/component-base/version.gitMajor': version?.[2],

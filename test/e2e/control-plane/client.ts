@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { text as readText } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request as send } from 'undici';
 import type { Dispatcher } from 'undici';
@@ -28,7 +28,7 @@ export interface Connection {
   readonly auditLog: string;
 }
 
-/** An answer of the API server. Bodies that are not JSON are text. */
+/** An answer of the API server. A body that is not one JSON value (a log, the events of a watch) is text. */
 export interface Answer<Body> {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -171,12 +171,16 @@ async function ask<Body>(
     },
     body: body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body),
   });
-  const isJson = String(answer.headers['content-type']).startsWith('application/json');
-  return {
-    status: answer.statusCode,
-    headers: answer.headers,
-    body: (isJson ? await answer.body.json() : await answer.body.text()) as Body,
-  };
+  const text = await answer.body.text();
+  return { status: answer.statusCode, headers: answer.headers, body: parseJson(text) as Body };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 async function issueToken(
@@ -254,8 +258,8 @@ async function runKubectl(
   child.stdin.on('error', () => {});
   child.stdin.end(stdin);
   const [stdout, stderr] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
+    readText(child.stdout),
+    readText(child.stderr),
     once(child, 'close'),
   ]);
   return { code: child.exitCode ?? -1, stdout, stderr };

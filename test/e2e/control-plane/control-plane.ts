@@ -34,8 +34,8 @@ export interface ControlPlane extends ControlPlaneClient {
   killApiServer(): Promise<void>;
   /** Starts the API server again at the same address, and waits until it is ready. */
   startApiServer(): Promise<void>;
-  /** Stops etcd in its tracks: the API server answers nothing that needs it. */
-  pauseEtcd(): void;
+  /** Stops etcd in its tracks (SIGSTOP): the API server answers nothing that needs it. */
+  pauseEtcd(): Promise<void>;
   resumeEtcd(): void;
   /** Ends all processes and removes the folder. */
   stop(): Promise<void>;
@@ -78,7 +78,8 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     const files = await writeFiles(folder);
     const server = `https://127.0.0.1:${securePort}`;
     const etcd = await start('etcd', etcdArgs(folder, etcdPort, peerPort));
-    await etcd.ready(() => isHealthy(`http://127.0.0.1:${etcdPort}/readyz`));
+    const etcdHealth = `http://127.0.0.1:${etcdPort}/readyz`;
+    await etcd.ready(() => isHealthy(etcdHealth));
 
     const apiServerFlags = apiServerArgs(files, securePort, etcdPort, options);
     const apiServer = await start('kube-apiserver', apiServerFlags);
@@ -111,7 +112,11 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
         const again = await start('kube-apiserver', apiServerFlags);
         await again.ready(async () => (await client.request('GET', '/readyz')).status === 200);
       },
-      pauseEtcd: () => etcd.signal('SIGSTOP'),
+      async pauseEtcd() {
+        etcd.signal('SIGSTOP');
+        // On a busy machine a thread of it may still answer after the signal was sent.
+        while (await isHealthy(etcdHealth).catch(() => false));
+      },
       resumeEtcd: () => etcd.signal('SIGCONT'),
       async stop() {
         await client.close();
@@ -234,5 +239,5 @@ async function readCertificate(apiServer: Component, path: string): Promise<stri
 }
 
 async function isHealthy(url: string): Promise<boolean> {
-  return (await fetch(url)).ok;
+  return (await fetch(url, { signal: AbortSignal.timeout(250) })).ok;
 }
