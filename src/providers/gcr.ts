@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { AuthClient } from 'google-auth-library';
 import * as z from 'zod';
 import { ProviderError } from '../errors.ts';
@@ -74,18 +75,16 @@ async function getAccessToken(
   { signal }: FetchContext,
 ): Promise<readonly RegistryCredential[]> {
   try {
-    const client = await createClient(configured);
-    const { token } = await client.getAccessToken();
-    const expiry = client.credentials.expiry_date;
-    if (!token || !expiry) {
-      throw new ProviderError('malformed', 'Google answered without an access token or its end');
-    }
-    const notice = noticeOf(configured, expiry);
+    const client = await createClient(configured.credentialsFile);
+    const { token, expiresAt } = configured.impersonate
+      ? await impersonate(client, configured.impersonate, signal)
+      : await ownToken(client);
+    const notice = noticeOf(configured, expiresAt);
     return configured.registries.map((registry) => ({
       registry,
       username: TOKEN_USERNAME,
       password: token,
-      expiresAt: new Date(expiry),
+      expiresAt,
       ...(notice && { notice }),
     }));
   } catch (error) {
@@ -93,31 +92,95 @@ async function getAccessToken(
   }
 }
 
-async function createClient({ credentialsFile, impersonate }: Options): Promise<AuthClient> {
+interface AccessToken {
+  readonly token: string;
+  readonly expiresAt: Date;
+}
+
+async function ownToken(client: AuthClient): Promise<AccessToken> {
+  const { token } = await client.getAccessToken();
+  const expiry = client.credentials.expiry_date;
+  if (!token || !expiry) {
+    throw new ProviderError('malformed', 'Google answered without an access token or its end');
+  }
+  return { token, expiresAt: new Date(expiry) };
+}
+
+const mintedSchema = z.object({
+  accessToken: z.string().min(1),
+  expireTime: z.iso.datetime({ offset: true }),
+});
+
+// https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken
+async function impersonate(
+  client: AuthClient,
+  { serviceAccount, lifetime }: NonNullable<Options['impersonate']>,
+  signal: AbortSignal,
+): Promise<AccessToken> {
+  const { data } = await client.request<unknown>({
+    url: `https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/${serviceAccount}:generateAccessToken`,
+    method: 'POST',
+    data: { scope: [SCOPE], lifetime: `${lifetime}s` },
+    signal,
+    // A POST is not tried again by default; minting a token twice does no harm.
+    retryConfig: { retry: 3, httpMethodsToRetry: ['POST'], retryDelay: 250 },
+  });
+  const minted = mintedSchema.safeParse(data);
+  if (!minted.success) {
+    throw new ProviderError('malformed', `Google minted no token of ${serviceAccount}`);
+  }
+  return { token: minted.data.accessToken, expiresAt: new Date(minted.data.expireTime) };
+}
+
+const keyFileSchema = z.discriminatedUnion('type', [
+  z.looseObject({
+    type: z.literal('service_account'),
+    client_email: z.string().min(1),
+    private_key: z.string().min(1),
+  }),
+  z.looseObject({ type: z.literal('external_account') }),
+]);
+
+async function createClient(file: string | undefined): Promise<AuthClient> {
   // A CommonJS package: once bundled, its exports are found under `default` alone.
   const { default: google } = await import('google-auth-library');
-  const { GoogleAuth, Impersonated } = google;
-  const auth = new GoogleAuth({
-    scopes: SCOPE,
+  if (file === undefined) {
     // Without a project the library looks for one, and runs gcloud to find it.
-    projectId: 'unused',
-    ...(credentialsFile && { keyFilename: credentialsFile }),
-  });
-  const client = await auth.getClient();
-  if (impersonate === undefined) return client;
-  return new Impersonated({
-    sourceClient: client,
-    targetPrincipal: impersonate.serviceAccount,
-    targetScopes: [SCOPE],
-    delegates: [],
-    lifetime: impersonate.lifetime,
-  });
+    return await new google.GoogleAuth({ scopes: SCOPE, projectId: 'unused' }).getClient();
+  }
+  const content = await readKeyFile(file);
+  if (content.type === 'service_account') {
+    const { client_email: email, private_key: key } = content;
+    return new google.JWT({ email, key, scopes: [SCOPE] });
+  }
+  const client = google.ExternalAccountClient.fromJSON(content as never);
+  if (client === null) throw unusableFile(file);
+  client.scopes = [SCOPE];
+  return client;
+}
+
+async function readKeyFile(file: string): Promise<z.infer<typeof keyFileSchema>> {
+  try {
+    return keyFileSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw unusableFile(file, typeof code === 'string' ? code : undefined);
+  }
+}
+
+function unusableFile(file: string, code?: string): ProviderError {
+  return new ProviderError(
+    'unconfigured',
+    code
+      ? `file ${file} cannot be read (${code})`
+      : `file ${file} is neither a service-account key nor a federation configuration`,
+  );
 }
 
 // The metadata server hands out one token until it is nearly over, so asking again does not help.
-function noticeOf({ impersonate }: Options, expiry: number): string | undefined {
-  const left = expiry - Date.now();
-  return left < SHORT_LIFE_MS && !impersonate
+function noticeOf(configured: Options, expiresAt: Date): string | undefined {
+  const left = expiresAt.getTime() - Date.now();
+  return left < SHORT_LIFE_MS && !configured.impersonate
     ? `Google handed out a token with ${Math.max(0, Math.floor(left / 60_000))} min to live; impersonate a service account to get a new one at every run`
     : undefined;
 }

@@ -88,7 +88,6 @@ export function expectImpersonation(
   internet.expect('iamcredentials.googleapis.com', 'POST', path, ({ headers, body }) => {
     assert.equal(headers.authorization, `Bearer ${expected.source}`);
     assert.deepEqual(JSON.parse(body), {
-      delegates: [],
       scope: ['https://www.googleapis.com/auth/cloud-platform'],
       lifetime: `${expected.lifetime}s`,
     });

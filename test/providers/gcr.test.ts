@@ -180,6 +180,14 @@ describe('gcr', () => {
     });
   });
 
+  it('names a credentials file that is not there or not one', async () => {
+    const missing = await failureOf({ credentialsFile: join(folder, 'nowhere') });
+    expect(missing.message).toMatch(/nowhere cannot be read \(ENOENT\)/);
+    const other = await jsonFile('other.json', { type: 'authorized_user', secret: 'canary' });
+    const wrong = await failureOf({ credentialsFile: other });
+    expect(wrong.message).toMatch(/is neither a service-account key nor/);
+  });
+
   it('says what to set when there is no identity', async () => {
     vi.stubEnv('METADATA_SERVER_DETECTION', 'none');
     await expect(failureOf()).resolves.toMatchObject({
