@@ -165,11 +165,12 @@ function printReport(
   program: ProgramProcess,
   { write, log }: Surroundings,
 ): void {
-  for (const { registry, credential, error, notice } of report.registries) {
+  const json = flags.output === 'json' || (flags.output === undefined && runsInPod(program));
+  // The text shows each failure beside its registry.
+  for (const { registry, credential, error, notice } of json ? report.registries : []) {
     if (error) log.error('login failed', { credential, registry, error });
     if (notice) log.warn('notice', { credential, registry, notice });
   }
-  const json = flags.output === 'json' || (flags.output === undefined && runsInPod(program));
   const colour = program.stdout.isTTY && !program.env.NO_COLOR;
   write('stdout', json ? `${JSON.stringify(report)}\n` : reportText(report, { colour }));
 }

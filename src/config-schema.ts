@@ -95,7 +95,7 @@ export const fileSchema = z
     namespaces: namespacesSchema.optional().describe('Short form: where the one Secret belongs'),
     secretName: objectName.optional().describe('Short form: the name of the one Secret'),
     serviceAccounts: serviceAccountsSchema.optional(),
-    credentials: z.array(credentialSchema).optional(),
+    credentials: z.array(credentialSchema).min(1).optional(),
     secrets: z.array(secretSchema).min(1).optional(),
   })
   .meta({

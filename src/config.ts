@@ -63,18 +63,19 @@ export const SYSTEM_NAMESPACES: readonly string[] = [
  */
 export function parseConfig(input: unknown, providers: readonly Provider[]): Config {
   const parsed = fileSchema.safeParse(input ?? {});
-  if (!parsed.success) throw new ConfigError(parsed.error.issues.map((issue) => problemOf(issue)));
-  const problems = shapeProblems(parsed.data);
-  const entries = credentialEntries(parsed.data, providers, problems);
+  const problems = parsed.success ? [] : parsed.error.issues.map((issue) => problemOf(issue));
+  const file = parsed.success ? parsed.data : readableParts(input);
+  problems.push(...shapeProblems(input ?? {}));
+  const entries = credentialEntries(file, providers, problems);
   const credentials = entries.flatMap(({ path, entry }) =>
     configureCredential(path, entry, providers, problems),
   );
-  const secrets = secretEntries(parsed.data).map((secret, index) =>
+  const secrets = secretEntries(file).map((secret, index) =>
     configureSecret(`secrets[${index}]`, secret, credentials, problems),
   );
   problems.push(...duplicateNames(entries), ...overlappingSecrets(secrets));
   if (problems.length > 0) throw new ConfigError(problems);
-  return { instance: parsed.data.instance, credentials, secrets };
+  return { instance: file.instance, credentials, secrets };
 }
 
 /** Whether a namespace of this name may get a Secret, its labels aside. */
@@ -87,25 +88,35 @@ export function selectsName({ include, exclude }: NamespaceSelection, namespace:
   );
 }
 
-function shapeProblems(file: ConfigFile): Problem[] {
+// One mistake must not hide the others, so what can be read by itself is checked all the same.
+function readableParts(input: unknown): ConfigFile {
+  const written = (typeof input === 'object' ? input : undefined) ?? {};
+  const parts = Object.entries(fileSchema.shape).flatMap(([key, schema]) => {
+    const part = schema.safeParse((written as Record<string, unknown>)[key]);
+    return part.success ? [[key, part.data] as const] : [];
+  });
+  return Object.fromEntries(parts);
+}
+
+function shapeProblems(written: object): Problem[] {
   const problems: Problem[] = [];
-  if (!file.registries && !file.credentials?.length) {
+  const has = (key: keyof ConfigFile): boolean =>
+    (written as Record<string, unknown>)[key] !== undefined;
+  if (!has('registries') && !has('credentials')) {
     problems.push({
       path: 'registries',
       message: 'no registry is configured; name one here, or an entry under credentials',
     });
   }
-  if (!file.secrets && !file.namespaces) {
+  if (!has('secrets') && !has('namespaces')) {
     problems.push({
       path: 'namespaces',
       message: 'is required: name namespaces, or ["*"] for all',
     });
   }
-  if (file.secrets) {
-    for (const key of ['namespaces', 'secretName', 'serviceAccounts'] as const) {
-      if (file[key] !== undefined) {
-        problems.push({ path: key, message: 'belongs to the short form; write it under secrets' });
-      }
+  for (const key of ['namespaces', 'secretName', 'serviceAccounts'] as const) {
+    if (has('secrets') && has(key)) {
+      problems.push({ path: key, message: 'belongs to the short form; write it under secrets' });
     }
   }
   return problems;

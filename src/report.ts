@@ -82,10 +82,10 @@ export function makeReport(facts: RunFacts): Report {
 }
 
 function exitCodeOf({ logins, secrets, serviceAccounts, stopped }: RunFacts): 0 | 1 | 3 {
+  if (stopped) return 1;
   if (logins.failed.length > 0 && logins.issued.length === 0) return 3;
   const outcomes = [...secrets, ...serviceAccounts].flatMap((object) => object.outcomes);
   const failed =
-    stopped ||
     logins.failed.length > 0 ||
     outcomes.some(({ action, lacking }) => FAILURES.has(action) || lacking !== undefined);
   return failed ? 1 : 0;
@@ -97,12 +97,7 @@ function groupOutcomes({ name, outcomes }: ObjectOutcomes): {
 } {
   const groups = new Map<string, { action: Action; reason: string; namespaces: string[] }>();
   for (const { namespace, action, reason, lacking } of outcomes) {
-    const whole = [
-      reason,
-      lacking && action !== 'keep' && action !== 'fail' ? `without ${lacking.join(', ')}` : '',
-    ]
-      .filter((part) => part !== '')
-      .join('; ');
+    const whole = [reason, lackText(action, lacking)].filter((part) => part !== '').join('; ');
     // An orphan's reason is a command for its own namespace.
     const key = `${action} ${whole}`;
     const group = groups.get(key) ?? { action, reason: whole, namespaces: [] };
@@ -122,6 +117,13 @@ function groupOutcomes({ name, outcomes }: ObjectOutcomes): {
         namespaces: group.action === 'fresh' ? [] : group.namespaces.toSorted(),
       })),
   };
+}
+
+function lackText(action: Action, lacking: readonly string[] = []): string {
+  if (lacking.length === 0) return '';
+  if (action === 'create') return `without ${lacking.join(', ')}`;
+  // What the Secret held for these registries is still in it, unless it had expired.
+  return action === 'renew' ? `no new login for ${lacking.join(', ')}` : '';
 }
 
 const ORDER: Readonly<Record<Action, true>> = {

@@ -140,6 +140,22 @@ describe('parseConfig', () => {
     ]);
   });
 
+  it('reports problems of form and of meaning in one go', () => {
+    const problems = problemsOf({ namespace: [], namespaces: ['Bad'], registries: ['quay.io'] });
+    expect(problems.map((problem) => problem.split(': ')[0])).toEqual([
+      'namespaces[0]',
+      '',
+      'registries[0]',
+    ]);
+  });
+
+  it.each([[null], [[]], ['text'], [42], [{ __proto__: null }], [{ credentials: [null] }]])(
+    'answers %j with problems, never with a crash',
+    (input) => {
+      expect(problemsOf(input)).not.toEqual([]);
+    },
+  );
+
   it('refuses a secret value where a reference belongs, without repeating it', () => {
     const problems = problemsOf({
       credentials: [

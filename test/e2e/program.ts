@@ -14,11 +14,13 @@ export interface ProgramRun {
 export async function runProgram(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
+  onStart: (stop: (signal: NodeJS.Signals) => void) => void = () => {},
 ): Promise<ProgramRun> {
   const child = spawn(process.execPath, ['dist/main.js', '--output', 'json', ...args], {
     env: { PATH: process.env.PATH ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  onStart((signal) => child.kill(signal));
   const [stdout, stderr] = await Promise.all([
     text(child.stdout),
     text(child.stderr),

@@ -55,7 +55,7 @@ async function applyManifest(): Promise<void> {
   expect(applied).toMatchObject({ code: 0 });
 }
 
-async function run(config: object = {}, ...args: readonly string[]): Promise<ProgramRun> {
+async function writeConfig(config: object): Promise<string> {
   const file = join(cluster.folder, `config-${number}.yaml`);
   await writeFile(
     file,
@@ -67,16 +67,36 @@ async function run(config: object = {}, ...args: readonly string[]): Promise<Pro
       ...config,
     }),
   );
-  const result = await runProgram(['--config', file, '--kubeconfig', kubeconfig, ...args], {
+  return file;
+}
+
+async function run(config: object = {}, ...args: readonly string[]): Promise<ProgramRun> {
+  return await runAs(kubeconfig, config, args);
+}
+
+async function runAs(
+  user: string,
+  config: object,
+  args: readonly string[] = [],
+  onStart?: Parameters<typeof runProgram>[2],
+): Promise<ProgramRun> {
+  const env = {
     ...internet.env,
     NODE_EXTRA_CA_CERTS: join(cluster.folder, 'internet.pem'),
     AWS_ACCESS_KEY_ID: 'AKIAFAKE',
     AWS_SECRET_ACCESS_KEY: 'secret',
     AWS_EC2_METADATA_DISABLED: 'true',
-    ROBOT_PASSWORD: CANARY,
-  });
+  };
+  const flags = ['--config', await writeConfig(config), '--kubeconfig', user, ...args];
+  const result = await runProgram(flags, env, onStart);
   expect(result.output).not.toContain(CANARY);
-  expect(result.output).not.toContain(Buffer.from(CANARY).toString('base64').slice(0, -2));
+  // Base64 of a text inside another one depends on where it starts.
+  for (const start of [0, 1, 2]) {
+    const inner = Buffer.from(`${' '.repeat(start)}${CANARY}`)
+      .toString('base64')
+      .slice(4, -4);
+    expect(result.output).not.toContain(inner);
+  }
   return result;
 }
 
@@ -347,6 +367,73 @@ describe('a run, under the shipped Role', () => {
     expect((await auths(spaces[0] ?? ''))['https://index.docker.io/v1/']?.password).toBe(
       `${CANARY}-new`,
     );
+  });
+});
+
+describe('a run that is told to stop', () => {
+  it('starts nothing new, prints its report and ends with 1', async () => {
+    const asked = Promise.withResolvers<void>();
+    expectEcr(internet, 'eu-west-1', () => {
+      asked.resolve();
+      return 'hang';
+    });
+    const stopped = await runAs(kubeconfig, {}, [], (stop) => {
+      void asked.promise.then(() => stop('SIGTERM'));
+    });
+    expect(stopped.code).toBe(1);
+    expect(stopped.report?.stopped).toBe(true);
+    expect(actionsOf(stopped)).toEqual({ stop: spaces });
+  });
+
+  it('ends by itself when its time is over', async () => {
+    expectEcr(internet, 'eu-west-1', () => 'hang');
+    const stopped = await run({}, '--timeout', '2');
+    expect(stopped.code).toBe(1);
+    expect(actionsOf(stopped)).toEqual({ stop: spaces });
+  });
+});
+
+describe('a run with rights in named namespaces only', () => {
+  it('needs no cluster-wide right', async () => {
+    const [namespace = ''] = spaces;
+    const rules = [
+      {
+        apiGroups: [''],
+        resources: ['secrets'],
+        resourceNames: [NAME],
+        verbs: ['get', 'list', 'create', 'patch'],
+      },
+      {
+        apiGroups: [''],
+        resources: ['serviceaccounts'],
+        resourceNames: ['default'],
+        verbs: ['get', 'list', 'patch'],
+      },
+    ];
+    const metadata = { name: 'refresher', namespace };
+    const apiVersion = 'rbac.authorization.k8s.io/v1';
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'refresher' };
+    const subjects = [{ kind: 'ServiceAccount', ...metadata }];
+    const objects = [
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
+      { apiVersion, kind: 'Role', metadata, rules },
+      { apiVersion, kind: 'RoleBinding', metadata, roleRef, subjects },
+    ];
+    const stdin = objects.map((object) => stringify(object)).join('---\n');
+    expect(await cluster.kubectl(['apply', '-f', '-'], { stdin })).toMatchObject({ code: 0 });
+    const token = await cluster.serviceAccountToken(namespace, 'refresher');
+    const user = await cluster.kubeconfig({ token, user: 'narrow' });
+    const config = { namespaces: [namespace], serviceAccounts: ['default'] };
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    const first = await runAs(user, config);
+    expect(first.output).not.toContain('forbidden');
+    expect(actionsOf(first)).toEqual({ create: [namespace] });
+    expect(actionsOf(first, 'default')).toEqual({ attach: [namespace] });
+    expect(actionsOf(await runAs(user, config))).toEqual({ fresh: ['1'] });
+
+    const wide = await runAs(user, { namespaces: ['*'] });
+    expect(wide.code).toBe(3);
+    expect(wide.output).toMatch(/namespaces is forbidden/);
   });
 });
 
