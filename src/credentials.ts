@@ -150,8 +150,9 @@ function isPrintable(value: unknown): value is string {
 
 function asProviderError(error: unknown, { provider }: ConfiguredCredential): ProviderError {
   if (error instanceof ProviderError) return error;
-  const message = error instanceof Error ? error.message : 'unknown failure';
-  return new ProviderError('malformed', `provider ${provider} failed unexpectedly: ${message}`, {
+  // Its message may quote a secret that nobody knows yet, so only its kind is told.
+  const kind = error instanceof Error ? error.name : typeof error;
+  return new ProviderError('malformed', `provider ${provider} failed unexpectedly (${kind})`, {
     cause: error,
   });
 }

@@ -5,6 +5,7 @@ import type { Cluster, NamespaceState, SecretState } from './cluster.ts';
 import type { Config, ConfiguredSecret } from './config.ts';
 import { fetchLogins } from './credentials.ts';
 import type { Exchange, FetchOptions, Logins } from './credentials.ts';
+import { ConfigError } from './errors.ts';
 import { secretContent } from './manifest.ts';
 import { revisionOf } from './ownership.ts';
 import { planAttachment, planSecret } from './plan.ts';
@@ -85,10 +86,24 @@ async function findTargets(
   const namespaces = await listNamespaces(secrets, cluster);
   const targets = selectTargets(secrets, namespaces);
   if (only.length === 0) return targets;
+  refuseUnknown(only, targets);
   return targets.map(({ secret, namespaces: all }) => ({
     secret,
     namespaces: all.filter(({ name }) => only.includes(name)),
   }));
+}
+
+function refuseUnknown(only: readonly string[], targets: readonly SecretTargets[]): void {
+  const known = new Set(targets.flatMap(({ namespaces }) => namespaces.map(({ name }) => name)));
+  const unknown = only.filter((name) => !known.has(name));
+  if (unknown.length > 0) {
+    throw new ConfigError(
+      unknown.map((name) => ({
+        path: '--namespace',
+        message: `${name} is not a namespace that the configuration selects`,
+      })),
+    );
+  }
 }
 
 // Without the right to list namespaces, those that the configuration names are enough.

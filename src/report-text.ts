@@ -4,7 +4,7 @@ import { humanDuration } from './duration.ts';
 import type { OutcomeGroup, Report, ReportedRegistry } from './report.ts';
 
 /** How many namespaces are named before the rest is counted. */
-const NAMES_SHOWN = 5;
+const NAMES_SHOWN = 3;
 
 /** How many groups of one object are printed before the rest is counted. */
 const GROUPS_SHOWN = 20;

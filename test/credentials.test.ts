@@ -54,6 +54,11 @@ describe('fetchLogins', () => {
     expect(failed[0]?.error.message).not.toContain(CANARY);
   });
 
+  it('tells only the kind of an unexpected error, which may quote a secret', async () => {
+    const { failed } = await fetchOf(['leaking.example.com']);
+    expect(failed[0]?.error.message).toBe('provider test failed unexpectedly (Error)');
+  });
+
   it('gives up on a provider that never settles', async () => {
     const { failed } = await fetchOf(['hanging.example.com'], { timeout: 0.05 });
     expect(failed[0]?.error).toMatchObject({
