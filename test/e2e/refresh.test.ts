@@ -1,8 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
-import { parseAllDocuments, stringify } from 'yaml';
+import { parse, parseAllDocuments, stringify } from 'yaml';
 import { expectEcr, expectEcrToken, awsError } from '../fakes/aws.ts';
+import { expectMetadataToken } from '../fakes/google.ts';
 import { Internet } from '../fakes/internet.ts';
 import { connect } from './control-plane/client.ts';
 import type { ControlPlaneClient } from './control-plane/client.ts';
@@ -86,6 +87,8 @@ async function runAs(
     AWS_ACCESS_KEY_ID: 'AKIAFAKE',
     AWS_SECRET_ACCESS_KEY: 'secret',
     AWS_EC2_METADATA_DISABLED: 'true',
+    GCE_METADATA_HOST: internet.plainAddress,
+    METADATA_SERVER_DETECTION: 'assume-present',
   };
   const flags = ['--config', await writeConfig(config), '--kubeconfig', user, ...args];
   const result = await runProgram(flags, env, onStart);
@@ -390,6 +393,85 @@ describe('a run that is told to stop', () => {
     const stopped = await run({}, '--timeout', '2');
     expect(stopped.code).toBe(1);
     expect(actionsOf(stopped)).toEqual({ stop: spaces });
+  });
+});
+
+describe('a cloud that never answers', () => {
+  it('costs its own Secret only, and does not hold the process', async () => {
+    expectMetadataToken(internet, () => 'hang');
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    const credentials = [
+      { name: 'google', registries: ['gcr.io'], timeout: 1 },
+      { name: 'aws', registries: [IRELAND] },
+    ];
+    const namespaces = [`case-${number}-*`];
+    const secrets = [
+      { name: NAME, credentials: ['aws'], namespaces },
+      { name: 'google', credentials: ['google'], namespaces },
+    ];
+    const config = { registries: undefined, namespaces: undefined, credentials, secrets };
+    const result = await runAs(await cluster.kubeconfig(), config, ['--timeout', '20']);
+    expect(result.code).toBe(1);
+    expect(actionsOf(result)).toEqual({ create: spaces });
+    expect(actionsOf(result, 'google')).toEqual({ fail: spaces });
+    expect(result.output).toContain('no answer within 1 s');
+  });
+});
+
+describe('a kubeconfig with an exec plugin', () => {
+  it('is used as kubectl uses it', async () => {
+    const token = await cluster.serviceAccountToken(
+      'registry-token-refresher',
+      'registry-token-refresher',
+    );
+    const credential = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      kind: 'ExecCredential',
+      status: { token },
+    };
+    const answer = join(cluster.folder, 'exec-credential.json');
+    await writeFile(answer, JSON.stringify(credential));
+    const parsed = parse(await readFile(kubeconfig, 'utf8')) as {
+      users: { user: Record<string, unknown> }[];
+    };
+    for (const entry of parsed.users) {
+      entry.user = {
+        exec: {
+          apiVersion: credential.apiVersion,
+          command: 'cat',
+          args: [answer],
+          interactiveMode: 'Never',
+        },
+      };
+    }
+    const withExec = join(cluster.folder, 'exec-kubeconfig.yaml');
+    await writeFile(withExec, stringify(parsed));
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    expect(actionsOf(await runAs(withExec, {}))).toEqual({ create: spaces });
+  });
+});
+
+describe('label selectors', () => {
+  it.each([
+    'case',
+    '!case',
+    'tier in (gold, silver)',
+    'tier notin (gold)',
+    'tier!=gold',
+    'tier=gold,case',
+  ])('select what the API server selects for %s', async (selector) => {
+    const labelled = ['gold', 'silver'].map((tier) => [`case-${number}-${tier}`, tier] as const);
+    for (const [name, tier] of labelled)
+      await cluster.createNamespaces([name], { labels: { tier } });
+    const { stdout } = await cluster.kubectl(['get', 'namespaces', '-l', selector, '-o', 'name']);
+    const expected = stdout
+      .split('\n')
+      .map((line) => line.replace('namespace/', ''))
+      .filter((name) => name.startsWith(`case-${number}-`))
+      .toSorted();
+    if (expected.length > 0) expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    const namespaces = { include: [`case-${number}-*`], selector };
+    expect(actionsOf(await run({ namespaces })).create ?? []).toEqual(expected);
   });
 });
 
