@@ -281,6 +281,32 @@ describe('a run, under the shipped Role', () => {
     await secret(spaces[1] ?? '');
   });
 
+  it('limits itself to a registry or a namespace, and calls nothing an orphan for it', async () => {
+    const [one = '', two = ''] = spaces;
+    const config = {
+      registries: undefined,
+      namespaces: undefined,
+      credentials: [
+        { name: 'ireland', registries: [IRELAND] },
+        { name: 'virginia', registries: [VIRGINIA] },
+      ],
+      secrets: [
+        { name: NAME, credentials: ['ireland'], namespaces: [one] },
+        { name: NAME, credentials: ['virginia'], namespaces: [two] },
+      ],
+    };
+    expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
+    expectEcrToken(internet, { region: 'us-east-1', password: CANARY });
+    await run(config);
+    const byRegistry = await run(config, '--registry', IRELAND);
+    expect(byRegistry.report?.counts).toEqual({ fresh: 1 });
+    const byNamespace = await run(config, '--namespace', two);
+    expect(byNamespace.report?.counts).toEqual({ fresh: 1 });
+    const wrong = await run(config, '--namespace', 'nowhere');
+    expect(wrong.code).toBe(2);
+    expect(wrong.output).toContain('--namespace: nowhere is not a namespace');
+  });
+
   it('skips a namespace that is being deleted', async () => {
     const held = await cluster.request(
       'POST',
