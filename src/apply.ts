@@ -57,26 +57,30 @@ export async function applySecretPlan(
     action: 'orphan',
     reason: `no longer a target; kubectl -n ${namespace} delete secret ${plan.secret.name}`,
   }));
-  const due: DueTarget[] = [];
-  for (const target of plan.targets) {
-    const settled = settledOutcome(target, plan);
-    if (settled) outcomes.push(settled);
-    else if (isDueTarget(target)) due.push(target);
-  }
   // Serialised once: ten thousand namespaces get the same bytes.
   const manifest = secretManifest(content);
+  const open: OpenTarget[] = [];
+  for (const target of plan.targets) {
+    const settled = settledOutcome(target);
+    if (settled) outcomes.push(settled);
+    else if (isOpen(target)) open.push(target);
+  }
   let done = 0;
   const started = await forEachConcurrently(
-    due,
+    open,
     options.concurrency,
     options.signal,
     async (target) => {
-      outcomes.push(await applyTarget(target, manifest, content, options));
+      outcomes.push(
+        target.action === 'conflict'
+          ? await explainConflict(target, manifest, content, options)
+          : await applyTarget(target, manifest, content, options),
+      );
       done += 1;
-      options.onProgress?.(done, due.length);
+      options.onProgress?.(done, open.length);
     },
   );
-  for (const { namespace } of due.slice(started)) {
+  for (const { namespace } of open.slice(started)) {
     outcomes.push({ namespace, action: 'stop', reason: 'the run was stopped before its turn' });
   }
   return outcomes;
@@ -116,27 +120,42 @@ export async function applyAttachments(
 }
 
 type DueTarget = Extract<PlannedSecret, { action: 'create' | 'renew' }>;
+type ConflictTarget = Extract<PlannedSecret, { action: 'conflict' }>;
+type OpenTarget = DueTarget | ConflictTarget;
 
-function isDueTarget(target: PlannedSecret): target is DueTarget {
-  return target.action === 'create' || target.action === 'renew';
+function isOpen(target: PlannedSecret): target is OpenTarget {
+  return settledOutcome(target) === undefined;
 }
 
-function settledOutcome(target: PlannedSecret, plan: SecretPlan): Outcome | undefined {
-  const { namespace } = target;
-  switch (target.action) {
+function settledOutcome({ namespace, action }: PlannedSecret): Outcome | undefined {
+  switch (action) {
     case 'fresh':
-      return { namespace, action: 'fresh', reason: '' };
+      return { namespace, action, reason: '' };
     case 'skip':
-      return { namespace, action: 'skip', reason: 'the namespace is being deleted' };
+      return { namespace, action, reason: 'the namespace is being deleted' };
     case 'conflict':
-      return {
-        namespace,
-        action: 'conflict',
-        reason: describeConflict(target.reason, plan.secret),
-      };
     case 'create':
     case 'renew':
       return undefined;
+  }
+}
+
+// Metadata tells neither the type of a Secret nor whether it is immutable. A forced dry run does,
+// and so whether `onConflict: force` would help at all.
+async function explainConflict(
+  { namespace, reason }: ConflictTarget,
+  manifest: string,
+  { secret }: SecretContent,
+  { cluster }: ApplyOptions,
+): Promise<Outcome> {
+  const described = describeConflict(reason, secret);
+  try {
+    const { name } = secret;
+    await cluster.applySecret({ namespace, name, manifest, force: true, dryRun: true });
+    return { namespace, action: 'conflict', reason: `${described}, or set onConflict: force` };
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error;
+    return { namespace, action: 'conflict', reason: `${described} (${error.message})` };
   }
 }
 

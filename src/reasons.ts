@@ -30,9 +30,9 @@ export function describeDue(reason: DueReason, now: Date): string {
 export function describeConflict(reason: ConflictReason, { name }: ConfiguredSecret): string {
   switch (reason.kind) {
     case 'foreign':
-      return `a Secret ${name} belongs to ${names(reason.managers)}; choose another name or set onConflict: force`;
+      return `a Secret ${name} belongs to ${names(reason.managers)}; choose another name`;
     case 'instance':
-      return `a Secret ${name} belongs to the installation ${reason.instance}; choose another name or set onConflict: force`;
+      return `a Secret ${name} belongs to the installation ${reason.instance}; choose another name`;
   }
 }
 

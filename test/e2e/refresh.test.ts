@@ -238,7 +238,9 @@ describe('a run, under the shipped Role', () => {
     const refused = await run();
     expect(actionsOf(refused)).toEqual({ conflict: [spaces[0]], create: [spaces[1]] });
     expect(refused.code).toBe(1);
-    expect(refused.output).toContain('belongs to helm');
+    expect(refused.output).toContain(
+      'belongs to helm; choose another name, or set onConflict: force',
+    );
     expect((await secret(spaces[0] ?? '')).metadata).toEqual(before.metadata);
 
     expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
@@ -252,7 +254,15 @@ describe('a run, under the shipped Role', () => {
 
   it('reports a Secret of another type and an immutable one, which no force can change', async () => {
     await createForeign(spaces[0] ?? '', { type: 'Opaque', data: {} });
-    await createForeign(spaces[1] ?? '', { immutable: true });
+    await createForeign(spaces[1] ?? '', {
+      immutable: true,
+      data: { '.dockerconfigjson': Buffer.from('{"auths":{"x":{}}}').toString('base64') },
+    });
+    const left = await run();
+    expect(actionsOf(left)).toEqual({ conflict: spaces });
+    expect(left.output).toMatch(/belongs to helm; choose another name \(.*type: Invalid value/);
+    expect(left.output).toMatch(/belongs to helm; choose another name \(.*`immutable` is set/);
+
     expectEcrToken(internet, { region: 'eu-west-1', password: CANARY });
     const forced = await run({
       namespaces: undefined,
